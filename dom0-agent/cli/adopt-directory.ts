@@ -16,7 +16,7 @@ export interface BackupsPlace {
   readonly location: string;
 }
 
-/** What dom0 now knows about a series. */
+/** What dom0 now knows about a series; nothing, with no files, if all of them are damaged. */
 export interface Adopted extends Adoption {
   /** The highest number that it knew before; 0 when it did not know the series. */
   readonly knewUpTo: number;
@@ -42,7 +42,11 @@ export async function adoptDirectory(
     const givenUp = await givenUpIn(files, names, series);
     adopted.push(await adopt(store, series, givenUp, location));
   }
-  return adopted;
+  if (adopted.some(({ state }) => state.files.length > 0)) return adopted;
+  const [first] = adopted.flatMap(({ damaged }) => damaged);
+  throw new DamagedError(
+    `no backup in ${location} is complete${first === undefined ? '' : ` (${first.why})`}`,
+  );
 }
 
 /** @param givenUp ids of files that will be deleted */
@@ -53,7 +57,9 @@ async function adopt(
   place: string,
 ): Promise<Adopted> {
   const { seriesId } = series.head;
-  const known = (await store.all()).find((state) => state.head.seriesId === seriesId);
+  // Only a file that can be used shows that a series that dom0 knows is here.
+  const isHere = series.files.length > 0;
+  const known = (await store.all()).find((state) => isHere && state.head.seriesId === seriesId);
   const ids = new Set(known?.files.map(({ backupId }) => backupId));
   const unknown = series.files.filter(
     ({ file }) => !ids.has(file.backupId) && !givenUp.has(file.backupId),
@@ -63,10 +69,7 @@ async function adopt(
   const head = known === undefined || isNewer ? series.head : known.head;
   const before = { ...(known ?? unknownSeries(series)), head, place };
   const adoption = await adoptFiles(store, before, unknown);
-  if (adoption.adopted.length === 0) {
-    if (known === undefined) throw new DamagedError(`no backup in ${place} is complete`);
-    await store.save(before);
-  }
+  if (adoption.adopted.length === 0 && known !== undefined) await store.save(before);
   const damaged = [
     ...series.damaged.map(({ untrustedName, why }) => ({ fileName: untrustedName, why })),
     ...adoption.damaged,

@@ -56,13 +56,14 @@ function reportAdopted(
         'have been rolled back to an older state',
     );
   }
-  for (const each of adopted) report.say(describe(each, location));
+  const usable = adopted.filter(({ state }) => state.files.length > 0);
+  for (const each of usable) report.say(describe(each, location));
   const isNew = adopted.some(({ adopted: files }) => files.length > 0);
   const reads = isNew ? ': it reads everything once, and stores what has changed' : '';
   report.say(`The next backup there continues from them${reads}.`);
   report.result({
     ...{ ok: true, command: 'adopt', location },
-    series: adopted.map(({ state, adopted: files, damaged }) => ({
+    series: usable.map(({ state, adopted: files, damaged }) => ({
       series: state.head.seriesId,
       sequence: state.last.sequence,
       created: newestBackup(state) && dateOf(newestBackup(state)).toISOString(),
@@ -76,14 +77,14 @@ function reportAdopted(
   return ExitStatus.done;
 }
 
-function describe({ state, adopted }: Adopted, location: string): string {
+function describe({ state, adopted, damaged }: Adopted, location: string): string {
   const backups = backupsIn(state);
   const bytes = state.files.reduce((sum, file) => sum + file.bytes, 0);
   const count = countOf(backups.length, 'backup');
   const added = countOf(adopted.length, 'file');
   const news =
     adopted.length === 0
-      ? 'dom0 already knew all of them'
+      ? `dom0 already knew all of them${damaged.length === 0 ? '' : ' that can be used'}`
       : `dom0 did not know ${added}, but does now`;
   const last = newestBackup(state);
   const time = last === undefined ? '' : `, the last one made on ${formatTime(dateOf(last))}`;

@@ -244,6 +244,33 @@ describe('coffer adopt', () => {
     expect(backUp(box).stdout).toMatch(NOTHING_NEW);
   });
 
+  it('adopts a series beside another one of which all files are damaged, and names these', async () => {
+    const box = await Box.full();
+    const first = box.goOn();
+    const [inMap, atEnd] = [0, 1].map(() => box.goOn(['--new-series']));
+    const spoil = (backup = '', to = 0, from = to): void => {
+      const bytes = readFileSync(box.fileOf(backup));
+      for (let at = bytes.length - from; at < bytes.length - to; at += 512) bytes.writeInt8(1, at);
+      writeFileSync(box.fileOf(backup), from === to ? bytes.subarray(0, -to) : bytes);
+    };
+    spoil(inMap, 12_000, 40_000);
+    spoil(atEnd, 20_000);
+    forget(box);
+    const run = adopt(box);
+    expect(run.status, run.stderr).toBe(0);
+    expect(run.stdout.match(/^A series of /gm)).toHaveLength(1);
+    for (const name of [inMap, atEnd]) {
+      expect(run.stderr).toContain(`${basename(name ?? '')} in usb:`);
+    }
+    expect(backUp(box).stdout).toMatch(NOTHING_NEW);
+    rmSync(box.fileOf(first));
+    forget(box);
+    rmSync(box.fileOf(join('backups', readdirSync(box.backups).sort().at(-1) ?? '')));
+    const none = adopt(box);
+    expect(none.status).toBe(3);
+    expect(none.stderr).toMatch(/no backup in usb:\S+ is complete \(/);
+  }, 60_000);
+
   it.each([
     ['no backup', (box: Box) => rmSync(box.fileOf(box.goOn())), 5, 'no backup made by coffer'],
     [

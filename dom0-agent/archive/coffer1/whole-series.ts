@@ -115,7 +115,8 @@ export interface FoundSeries extends WholeSeries {
 }
 
 /**
- * Opens every series in a directory whose newest file has this passphrase. Damaged files are only listed.
+ * Opens every series in a directory whose newest file has this passphrase. Damaged files are only listed, even if a
+ * series has no others.
  *
  * @param untrustedNames the newest first, as far as that is known
  * @param passphrase wiped once it is no longer needed
@@ -167,10 +168,13 @@ async function openClaims(
   return { head, key, files: [...files.values()].sort(byNumber), damaged };
 }
 
-/** Whether the passphrase is that of the newest file, which the next file continues to use. */
+/**
+ * Whether the passphrase is that of the newest file, which the next file continues to use. If all files are damaged, it
+ * is not known to be another one.
+ */
 function opensNewest({ head, files }: FoundSeries): boolean {
   const newest = files.at(-1)?.file.opened.header;
-  return newest?.wrappedKeyMac.equals(head.wrappedKeyMac) ?? false;
+  return newest?.wrappedKeyMac.equals(head.wrappedKeyMac) ?? true;
 }
 
 function byNumber({ file: one }: FileOfSeries, { file: other }: FileOfSeries): number {
