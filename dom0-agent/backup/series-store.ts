@@ -140,10 +140,9 @@ export class SeriesStore {
       );
     }
     this.#warn(
-      `dom0's record of a series of backups is damaged, and was set aside as ${path}.damaged; ` +
+      `dom0's record of a series of backups is damaged, and ${await setAside(path)}; ` +
         'the next backup takes over what is there, if the passphrase opens it',
     );
-    await rename(path, `${path}.damaged`);
     return undefined;
   }
 
@@ -196,6 +195,16 @@ export class SeriesStore {
 
   #pathOf(seriesId: string, ...names: string[]): string {
     return join(this.#directory, seriesId, ...names);
+  }
+}
+
+/** Renames a damaged file. It may be damaged because its file system is, and cannot be renamed: says what happened. */
+async function setAside(path: string): Promise<string> {
+  try {
+    await rename(path, `${path}.damaged`);
+    return `was set aside as ${path}.damaged`;
+  } catch (error) {
+    return `cannot be set aside: ${path}: ${reasonOf(error)}`;
   }
 }
 

@@ -1,4 +1,4 @@
-import { CofferError, ExitStatus, RefusedError, messageOf } from '../../shared/errors.ts';
+import { CofferError, ExitStatus, RefusedError, messageOf, systemCodeOf } from '../../shared/errors.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { formatSize } from '../../shared/sizes.ts';
@@ -124,8 +124,10 @@ export async function noteChecked(
       report.info('waiting for a backup to finish, to record when this was checked');
     await noteFileChecks(store, inSeries.seriesId, directory, checks, { onWait, signal });
   } catch (error) {
-    if (!(error instanceof CofferError)) throw error;
-    report.warning(`it could not be recorded when this was checked: ${error.message}`);
+    if (!(error instanceof CofferError) && (signal.aborted || systemCodeOf(error) === undefined)) {
+      throw error;
+    }
+    report.warning(`it could not be recorded when this was checked: ${messageOf(error)}`);
   }
 }
 

@@ -193,6 +193,15 @@ describe('the store of series in dom0', () => {
     expect(await readFile(`${path}.damaged`, 'utf8')).toHaveLength(100);
   });
 
+  it('reads the others if a damaged state cannot be set aside, and says so', async () => {
+    const { state } = await added();
+    const path = join(directory, 'series', state.head.seriesId, 'state.json');
+    await truncate(path, 100);
+    await mkdir(`${path}.damaged`);
+    expect(await store().all()).toEqual([]);
+    expect(warnings.join()).toMatch(/is damaged, and cannot be set aside: .*state\.json: /);
+  });
+
   it.each(['ids', 'parts'])('leaves out a file whose %s are damaged, and says so', async (name) => {
     const { state: first } = await added();
     const { state } = await added(first);

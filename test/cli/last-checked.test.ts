@@ -1,4 +1,5 @@
-import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
@@ -86,6 +87,20 @@ describe('the last check of a file of a series', () => {
     expect(new Set(lines).size).toBe(2);
     const newest = box.loud(['list', '-d', 'usb', ...box.secret, 'backups']).stdout;
     expect(newest.match(/^The newest backup of its series: series /gm)).toHaveLength(2);
+  });
+
+  it('may be impossible to record, which verify says after it has verified everything', async () => {
+    const box = await Box.full();
+    const backup = box.goOn();
+    // As if the lock could not be made, on a disk that is full or cannot be written.
+    const lock = createHash('sha256').update(`usb:${box.backups}`).digest('hex').slice(0, 16);
+    mkdirSync(join(box.directory, 'dom0-state/series', `.${lock}.lock`));
+    for (const words of [[backup], ['--all', 'backups']]) {
+      const run = box.loud(['verify', '-d', 'usb', ...box.secret, ...words]);
+      expect(run.status, run.stderr).toBe(0);
+      expect(run.stdout).toContain('Verified: ');
+      expect(run.stderr).toContain('it could not be recorded when this was checked');
+    }
   });
 
   it('is only known to dom0: without its state, verify --rolling is refused', async () => {
