@@ -6,6 +6,7 @@ import { printable } from '../../shared/printable.ts';
 import { identifyArchive } from '../archive/identify-archive.ts';
 import { headOf } from '../archive/read-header.ts';
 import { fileIn } from '../transport/location.ts';
+import { isNameOfOurs } from '../transport/single-file.ts';
 import type { Listing, Storage, StoredFiles } from '../transport/storage.ts';
 import { timeOfBackupName } from './new-backup-file.ts';
 
@@ -27,9 +28,9 @@ export interface CopyPlan {
   readonly toSend: readonly CopiedFile[];
   /** Files that are there already, with the same name and size. */
   readonly there: readonly CopiedFile[];
-  /** Files that are there with the same name and another size: they are not overwritten. */
+  /** Backups that are there with the same name and another size: they are not overwritten. */
   readonly differing: readonly CopiedFile[];
-  /** Printable names of files that are not backups, or not finished. */
+  /** Printable names of files that are not backups, are not finished, or have a name that may be harmful. */
   readonly others: readonly string[];
 }
 
@@ -64,9 +65,12 @@ export async function planCopy(
     const known = sizes.get(untrustedName);
     if (untrustedName.endsWith('.partial') || !HARMLESS_NAME.test(untrustedName)) {
       plan.others.push(printable(untrustedName));
-    } else if (known !== undefined) (known === size ? plan.there : plan.differing).push(file);
-    else if (await isBackup(from, untrustedName)) plan.toSend.push(file);
-    else plan.others.push(printable(untrustedName));
+    } else if (known === size) plan.there.push(file);
+    // One that has lost its beginning is no longer a backup here, but there it may be.
+    else if (known !== undefined && isNameOfOurs(untrustedName)) plan.differing.push(file);
+    else if (!(await isBackup(from, untrustedName))) plan.others.push(printable(untrustedName));
+    else if (known === undefined) plan.toSend.push(file);
+    else plan.differing.push(file);
   }
   return plan;
 }

@@ -88,7 +88,9 @@ async function agree({ from, to, plan, flags, report, signal }: Copy): Promise<v
   if (rows.length === 0) throw new RefusedError(`there are no backups in ${from.location}`);
   show(formatTable(['file', 'size', ''], rows));
   if (others.length > 0)
-    show(`Not copied, because they are not complete backups: ${others.join(', ')}.`);
+    show(
+      `Not copied, because they are not complete backups, or their names are not plain: ${others.join(', ')}.`,
+    );
   const bytes = sizeOf(toSend);
   const { freeBytes } = to.listing.space;
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;

@@ -1,4 +1,10 @@
-import { CofferError, ExitStatus, RefusedError, messageOf, systemCodeOf } from '../../shared/errors.ts';
+import {
+  CofferError,
+  ExitStatus,
+  RefusedError,
+  messageOf,
+  systemCodeOf,
+} from '../../shared/errors.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { formatSize } from '../../shared/sizes.ts';

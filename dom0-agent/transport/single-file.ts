@@ -6,8 +6,10 @@ import { type NamedPlace, fileIn, placeOf } from './location.ts';
 import { toUserError } from './storage-errors.ts';
 import type { FileInDirectory, Source, StoredFiles } from './storage.ts';
 
-/** The names that coffer gives to files. */
-const OURS = /^qubes-(backup|data|pack)-[0-9T-]+$/;
+/** Whether this is a name that coffer gives to files. */
+export function isNameOfOurs(name: string): boolean {
+  return /^qubes-(backup|data|pack)-[0-9T-]+$/.test(name);
+}
 
 /** A file as the user named it. */
 interface NamedFile {
@@ -45,7 +47,8 @@ export class SingleFile implements Source {
   ): Promise<SingleFile> {
     const place = placeOf(owner, { file });
     const name = path.posix.basename(file);
-    const isDirectory = through === undefined ? ['', '.', '..'].includes(name) : !OURS.test(name);
+    const isDirectory =
+      through === undefined ? ['', '.', '..'].includes(name) : !isNameOfOurs(name);
     if (file !== '' && isDirectory) {
       throw toUserError(new StorageFailure('NOT_A_FILE', 'it is a directory'), place, false);
     }

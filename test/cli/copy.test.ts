@@ -64,6 +64,22 @@ describe('coffer copy', () => {
     expect(statSync(join(copies, file)).size).toBe(5);
   });
 
+  it('ignores other files, also if they differ in the two places', () => {
+    box.backUp();
+    writeFileSync(join(box.backups, 'notes.txt'), 'short');
+    writeFileSync(join(copies, 'notes.txt'), 'not so short');
+    const run = copy('--json');
+    expect(told(run)).toMatchObject({ ok: true, exitStatus: 0, differing: [] });
+    expect(run.status).toBe(0);
+  });
+
+  it('reports a backup that has lost its content here, but not there', () => {
+    const backup = box.backUp();
+    expect(copy().status).toBe(0);
+    writeFileSync(box.fileOf(backup), '');
+    expect(copy().status).toBe(4);
+  });
+
   it('copies only complete backups, and no file whose name could be harmful', () => {
     const backup = readFileSync(box.fileOf(box.backUp()));
     const before = readdirSync(box.backups);
@@ -75,7 +91,9 @@ describe('coffer copy', () => {
     const run = copy();
     expect(run.status, run.stderr).toBe(0);
     expect(readdirSync(copies)).toEqual(before);
-    expect(run.stdout).toMatch(/Not copied, because they are not complete backups: .*bashrc/);
+    expect(run.stdout).toMatch(
+      /Not copied, because they are not complete backups, or .*: .*bashrc/,
+    );
   });
 
   it('continues after it broke off, with the first file that was not copied', () => {
