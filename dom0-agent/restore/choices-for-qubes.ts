@@ -64,7 +64,7 @@ export function requireFreeName(
 ): string {
   const why = !isValidQubeName(name)
     ? 'a name begins with a letter and has up to 31 letters, digits, dots, _ and -'
-    : state.qubes.has(name)
+    : state.names.has(name)
       ? 'this system already has a VM of that name'
       : taken.has(name)
         ? 'another VM is restored under that name'

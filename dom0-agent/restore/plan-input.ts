@@ -36,6 +36,8 @@ export interface RestoreChoices {
 /** What planning a restore needs to know about the system that it restores to. */
 export interface SystemState {
   readonly qubes: ReadonlyMap<string, Qube>;
+  /** The names of all VMs, also of classes that coffer does not know: they are taken. */
+  readonly names: ReadonlySet<string>;
   readonly labels: ReadonlySet<string>;
   readonly defaults: SystemDefaults;
   readonly dom0User: string;
@@ -47,9 +49,11 @@ export interface SystemState {
 /** Asks the system for its state. */
 export async function readSystemState(system: QubesSystem): Promise<SystemState> {
   const qubes = await system.qubes();
+  const listed = await system.list();
   const kernels = await system.kernels();
   return {
     qubes: new Map(qubes.map((qube) => [qube.name, qube])),
+    names: new Set(listed.map(({ name }) => name)),
     labels: new Set(await system.labels()),
     defaults: await system.defaults(),
     dom0User: (await system.dom0Home()).user,

@@ -50,7 +50,7 @@ export function planQube(
   const { qube } = source;
   const remarks = [...source.remarks];
   if (newName !== qube.name) {
-    const isTaken = state.qubes.has(qube.name);
+    const isTaken = state.names.has(qube.name);
     remarks.push(
       isTaken ? `the name ${qube.name} is taken` : `it was called ${qube.name} in the backup`,
     );

@@ -85,7 +85,7 @@ function nameCandidates(
   choices: RestoreChoices,
   leftOut: LeftOut[],
 ): Candidate[] {
-  const taken = new Set([...state.qubes.keys(), ...sources.map(({ qube }) => qube.name)]);
+  const taken = new Set([...state.names, ...sources.map(({ qube }) => qube.name)]);
   const conflicting: string[] = [];
   const candidates: Candidate[] = [];
   const isChosen = ({ qube }: BackedUpQube): number => (choices.newName?.has(qube.name) ? 1 : 0);
@@ -98,7 +98,7 @@ function nameCandidates(
       taken.add(chosen);
       continue;
     }
-    if (!state.qubes.has(qube.name)) {
+    if (!state.names.has(qube.name)) {
       candidates.push({ source, qube, newName: qube.name });
       continue;
     }

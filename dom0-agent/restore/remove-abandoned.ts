@@ -33,8 +33,12 @@ export async function abandonedQubes(qubes: Iterable<Qube>): Promise<Qube[]> {
 
 /** The system as it will be after the abandoned VMs are removed. */
 export function withoutQubes(state: SystemState, removed: readonly Qube[]): SystemState {
-  const names = new Set(removed.map(({ name }) => name));
-  return { ...state, qubes: new Map([...state.qubes].filter(([name]) => !names.has(name))) };
+  const gone = new Set(removed.map(({ name }) => name));
+  return {
+    ...state,
+    qubes: new Map([...state.qubes].filter(([name]) => !gone.has(name))),
+    names: new Set([...state.names].filter((name) => !gone.has(name))),
+  };
 }
 
 /**

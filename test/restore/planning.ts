@@ -64,6 +64,7 @@ export function systemWith(
   const dom0 = qube('dom0', {}, { qubeClass: 'AdminVM', label: 'black' });
   return {
     qubes: new Map([dom0, ...qubes].map((each) => [each.name, each])),
+    names: new Set([dom0, ...qubes].map(({ name }) => name)),
     labels: new Set(['red', 'blue', 'black']),
     defaults: { template: undefined, netvm: undefined, dispvm: undefined, ...defaults },
     dom0User: 'user',

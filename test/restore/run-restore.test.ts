@@ -177,19 +177,19 @@ describe('a restore', () => {
   });
 });
 
+const systemOf = ({ qubesd, directory }: Scene): QubesSystem =>
+  openQubesdSystem({
+    ...{ socketPath: qubesd.socketPath, restartTimeout: 200 },
+    importService: makeImportService(directory, qubesd.socketPath),
+  });
+/** The system with this home: it does not come from qubesd, and this machine may have none. */
+const withHome = (system: QubesSystem, path: string): QubesSystem => ({
+  ...system,
+  dom0Home: () => Promise.resolve({ user: 'user', path }),
+});
+
 describe('a qubesd that stops and does not come back', () => {
   const one = [basedOn('fedora-42-xfce', 'letters', { vcpus: '1' })];
-
-  const systemOf = ({ qubesd, directory }: Scene): QubesSystem =>
-    openQubesdSystem({
-      ...{ socketPath: qubesd.socketPath, restartTimeout: 200 },
-      importService: makeImportService(directory, qubesd.socketPath),
-    });
-  /** The system with this home: it does not come from qubesd, and this machine may have none. */
-  const withHome = (system: QubesSystem, path: string): QubesSystem => ({
-    ...system,
-    dom0Home: () => Promise.resolve({ user: 'user', path }),
-  });
 
   it('during the import of data makes the VM fail, with a warning that it must be removed', async () => {
     await using scene = await makeScene();
@@ -217,5 +217,18 @@ describe('a qubesd that stops and does not come back', () => {
       /data is complete, but not its settings: qubesd is not run/,
     );
     expect(qubesd.store.qubes.has('letters')).toBe(true);
+  });
+});
+
+describe('a VM whose name a RemoteVM has', () => {
+  it('is restored under another name', async () => {
+    await using scene = await makeScene();
+    const { store } = scene.qubesd;
+    const work = store.qubes.get('work') ?? expect.fail();
+    store.qubes.set('letters', { ...work, name: 'letters', klass: 'RemoteVM' });
+    const system = withHome(systemOf(scene), scene.directory);
+    const reader = readerOf(['vm1/private.img']);
+    const outcomes = await restore([basedOn('fedora-42-xfce', 'letters')], reader, system);
+    expect(outcomes).toMatchObject([{ name: 'letters-1', result: 'restored' }]);
   });
 });
