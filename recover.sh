@@ -705,14 +705,14 @@ list_directory() {
   read_passphrase
   : >"$work/dates" || no_space
   mkdir "$work/other" || no_space
-  number=0 opened=''
+  number=0 opened='' skipped='' unopened=''
   for file in "$directory"/*; do
     number=$((number + 1))
     is_backup "$file" || continue
     link_file "$file" $number
     backup=$work/file.$number
     (look_at_backup) 2>"$work/reason" || {
-      pass_over
+      pass_over $?
       continue
     }
     index_members
@@ -722,17 +722,20 @@ list_directory() {
       opened=''
       if ! derive_root_key || ! open_series; then
         echo "$problem" | save reason || exit $FAILED
-        pass_over
+        unopened=$DAMAGED
+        pass_over ''
         continue
       fi
       opened="$series $wrapped"
     fi
-    (date_backup) 2>"$work/reason" || pass_over
+    (date_backup) 2>"$work/reason" || pass_over $?
   done
   end_progress
-  [ -s "$work/dates" ] || die $FAILED "there is no backup in $directory that can be opened with this passphrase"
+  [ -s "$work/dates" ] || die "${skipped:-${unopened:-$FAILED}}" "there is no backup in $directory that can be opened with this passphrase"
   printf 'The backups in %s, complete by their manifests. Their contents were not checked.\n' "$directory"
   sort "$work/dates" | while read -r made each; do printf '%s  %s\n' "$made" "$(name_of "$each")"; done
+  # A backup with another passphrase is not a damaged one.
+  [ -z "$skipped" ] || exit "$skipped"
 }
 
 # Whether the file $1 claims to be a backup in the format coffer-1; nothing of that is verified.
@@ -747,8 +750,9 @@ kind=backup
   esac
 }
 
-# Reports that the file number $number is skipped: $work/reason says why.
+# Reports that the file number $number is skipped: $work/reason says why, and $1 is the exit status for it, if any.
 pass_over() {
+  skipped=${1:-$skipped}
   tell "$(name_of "$number") is skipped: $(sed 's/^recover.sh: //' "$work/reason" | tail -n 1)"
 }
 

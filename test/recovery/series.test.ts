@@ -115,12 +115,29 @@ describe('recover.sh, from a backup that needs others,', () => {
     recovery.write('zz', first);
     recovery.write('pack', pack);
     recovery.write('letter', 'not a backup');
+    const both = /^2026-01-01T00:00:00Z {2}zz\n2026-01-03T00:00:00Z {2}a backup$/m;
+    const whole = recovery.run('-p', 'passphrase', '.');
+    expect(whole).toMatchObject({ status: 0, stderr: '' });
+    expect(whole.stdout).toMatch(both);
     recovery.write('cut', second.subarray(0, 3_000));
+    const changed = Buffer.from(second);
+    const at = changed.indexOf('manifest.000\0') + 512 + 100;
+    changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
+    recovery.write('damaged', changed);
     const { status, stdout, stderr } = recovery.run('-p', 'passphrase', '.');
-    expect({ status, stderr }).toMatchObject({ status: 0 });
-    expect(stdout).toMatch(/^2026-01-01T00:00:00Z {2}zz\n2026-01-03T00:00:00Z {2}a backup$/m);
-    expect(stderr).toMatch(/cut is skipped/);
+    expect({ status, stderr }).toMatchObject({ status: 3 });
+    expect(stdout).toMatch(both);
+    expect(stderr).toMatch(
+      /^recover.sh: cut is skipped: .*\nrecover.sh: damaged is skipped: .*\n$/,
+    );
     expect(recovery.leftovers()).toEqual([]);
+  });
+
+  it('says with its exit status why it lists no backup', () => {
+    using recovery = recoveryOf();
+    recovery.passphrase('a wrong one');
+    expect(recovery.run('-p', 'passphrase', '.')).toMatchObject({ status: 3 });
+    expect(recovery.run('-p', 'passphrase', 'tmp')).toMatchObject({ status: 1 });
   });
 });
 
