@@ -48,7 +48,7 @@ export async function changeRecord(
   change: (record: BackupRecord) => BackupRecord,
 ): Promise<void> {
   const { own } = files;
-  await makeDirectory(dirname(own));
+  await makeReadableDirectory(dirname(own));
   await whileLocked(`${own}.lock`, async () => {
     try {
       await readRecordFile(own);
@@ -66,7 +66,7 @@ export async function changeRecord(
 }
 
 /** Makes a directory that everybody may read: with the timer's umask, dom0's user could not. */
-async function makeDirectory(directory: string): Promise<void> {
+export async function makeReadableDirectory(directory: string): Promise<void> {
   const made = await mkdir(directory, { recursive: true });
   if (made !== undefined) await chmod(directory, 0o755);
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, mkdir, readFile, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { FailedError, reasonOf, systemCodeOf } from '../../shared/errors.ts';
 import type { EarlierFile, EarlierFiles } from '../archive/coffer1/earlier-files.ts';
 import type { VolumeMap } from '../archive/coffer1/volume-map.ts';
@@ -15,6 +15,7 @@ import {
   readKeptMap,
   writeKeptFile,
 } from './kept-file.ts';
+import { makeReadableDirectory } from './record-files.ts';
 import { type SeriesFile, type SeriesState, formatState, parseState } from './series-state.ts';
 
 const STATE = 'state.json';
@@ -45,7 +46,7 @@ export class SeriesStore {
    * cannot write, nothing is noted, so it does not wait.
    */
   async whileLocked<T>(place: string, action: () => Promise<T>, patience: Patience): Promise<T> {
-    if (!(await isWritable(this.#directory))) return await action();
+    if (!(await this.#isWritable())) return await action();
     const name = createHash('sha256').update(place).digest('hex').slice(0, 16);
     return await whileLocked(join(this.#directory, `.${name}.lock`), action, patience);
   }
@@ -106,7 +107,7 @@ export class SeriesStore {
   async write(seriesId: string, backupId: string, contents: FileContents): Promise<void> {
     const directory = this.#pathOf(seriesId, backupId);
     try {
-      await makePrivate(directory);
+      await this.#makePrivate(directory);
       await writeKeptFile(directory, contents);
     } catch (error) {
       throw unwritable(directory, error);
@@ -117,7 +118,7 @@ export class SeriesStore {
   async save(state: SeriesState): Promise<void> {
     const directory = this.#pathOf(state.head.seriesId);
     try {
-      await makePrivate(directory);
+      await this.#makePrivate(directory);
       await replaceFile(join(directory, STATE), async (file) => {
         await file.chmod(0o600);
         await file.writeFile(formatState(state));
@@ -193,6 +194,23 @@ export class SeriesStore {
     }
   }
 
+  /** Whether this user can write to the directory, which is made if it is missing. */
+  async #isWritable(): Promise<boolean> {
+    try {
+      await this.#makePrivate(this.#directory);
+      await access(this.#directory, constants.W_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Makes a directory that nobody else may read. The one that all of them are in also has the record of backups. */
+  async #makePrivate(directory: string): Promise<void> {
+    await makeReadableDirectory(dirname(this.#directory));
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  }
+
   #pathOf(seriesId: string, ...names: string[]): string {
     return join(this.#directory, seriesId, ...names);
   }
@@ -205,21 +223,6 @@ async function setAside(path: string): Promise<string> {
     return `was set aside as ${path}.damaged`;
   } catch (error) {
     return `cannot be set aside: ${path}: ${reasonOf(error)}`;
-  }
-}
-
-async function makePrivate(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-}
-
-/** Whether this user can write to the directory, which is made if it is missing. */
-async function isWritable(directory: string): Promise<boolean> {
-  try {
-    await makePrivate(directory);
-    await access(directory, constants.W_OK);
-    return true;
-  } catch {
-    return false;
   }
 }
 

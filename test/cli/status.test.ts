@@ -229,6 +229,9 @@ describe('the record of backups', () => {
     expect(box.coffer(['verify', '-d', 'usb', ...box.secret, file]).status).toBe(0);
     expect(readFileSync(record(), 'utf8')).not.toContain(PASSPHRASE);
     expect(statSync(record()).mode & 0o777).toBe(0o644);
+    const directory = join(box.directory, 'dom0-state');
+    expect(statSync(directory).mode & 0o055, 'other users can get to it').toBe(0o055);
+    expect(statSync(join(directory, 'series')).mode & 0o777).toBe(0o700);
     expect(readdirSync(join(box.directory, 'dom0-state'))).toEqual(['backups.json', 'series']);
   });
 
