@@ -37,8 +37,9 @@ export class ZstdProcess implements AsyncDisposable {
     signal.throwIfAborted();
     this.#signal = signal;
     const files = Array.from({ length: FRAMES }, (_, i) => `/dev/fd/${pipeFor(i)}`);
-    // -p: ignores BASH_ENV and functions in the environment.
-    this.#child = new ChildProcess(['bash', '-p', '-c', SCRIPT, 'zstd', ...files], {
+    // -p: ignores BASH_ENV and functions in the environment. --norc: bash takes a socket, which Node gives it for a
+    // pipe, for a remote shell, and would read .bashrc.
+    this.#child = new ChildProcess(['bash', '--norc', '-p', '-c', SCRIPT, 'zstd', ...files], {
       stdin: 'pipe',
       env: { ...process.env, LC_ALL: 'C' },
       signal,

@@ -76,7 +76,8 @@ export class RootFileHolder {
   }
 
   #start(): HoldingProcess {
-    const command = [...this.#rootPrefix, 'bash', '-c', SCRIPT];
+    // --norc: bash takes a socket, which Node gives it for a pipe, for a remote shell, and would read .bashrc.
+    const command = [...this.#rootPrefix, 'bash', '--norc', '-c', SCRIPT];
     const child = new ChildProcess(command, { stdin: 'pipe', env: ENVIRONMENT });
     return { child, answers: new PipeReader(child.stdout), held: 0 };
   }

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { frameCompressor } from '../../../dom0-agent/archive/coffer1/frame-compressor.ts';
 import { ZstdFrameEnd } from '../../../dom0-agent/archive/coffer1/zstd-frame.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
@@ -45,6 +45,19 @@ it('a compressor makes more frames than one zstd can, with one zstd after the ot
     if (number % 200 > 0 && number % 512 > 2) continue;
     expect(execFileSync('zstd', ['-d', '-c'], { input: frame }).equals(bytes)).toBe(true);
   }
+});
+
+it('a compressor runs nothing that a .bashrc contains', async () => {
+  const home = await mkdtemp(join(tmpdir(), 'coffer-home-'));
+  onTestFinished(() => rm(home, { recursive: true }));
+  await writeFile(join(home, '.bashrc'), 'echo Welcome; exit 9');
+  vi.stubEnv('HOME', home);
+  // As for a program that a desktop or a timer starts.
+  vi.stubEnv('SHLVL', undefined);
+  await using compressor = frameCompressor('zstd', 1, never);
+  const bytes = randomBytes(300 * KiB);
+  const frame = await compressor.compress(bytes, targetFor(bytes));
+  expect(execFileSync('zstd', ['-d', '-c'], { input: frame }).equals(bytes)).toBe(true);
 });
 
 describe('a compressor fails if its zstd', () => {

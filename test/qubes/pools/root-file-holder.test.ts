@@ -50,6 +50,15 @@ describe('files that only root may open', () => {
     }
   });
 
+  it('are held although a .bashrc of root prints something, or ends the shell', async () => {
+    const directory = await makeDirectory();
+    const path = join(directory, 'file');
+    await writeFile(path, 'content');
+    await writeFile(join(directory, '.bashrc'), 'echo Welcome; exit 9');
+    await using held = await new RootFileHolder(['env', `HOME=${directory}`]).hold(path, 'it');
+    expect(await readFile(held.path, 'utf8')).toBe('content');
+  });
+
   it('stay held when those of a process that was killed are released', async () => {
     const directory = await makeDirectory();
     const paths = ['one', 'two'].map((name) => join(directory, name));
