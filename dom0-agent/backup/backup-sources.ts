@@ -12,10 +12,15 @@ export async function readBackupSources(system: QubesSystem): Promise<BackupSour
       return why === undefined ? [] : [[qube.name, why] as const];
     }),
   );
+  const halted = qubes.filter(({ name }) => !running.has(name));
+  const uncommitted = await Promise.all(
+    halted.map(async (qube) => ((await hasUncommitted(system, qube)) ? [qube.name] : [])),
+  );
   return {
     qubes,
     listed,
     running,
+    uncommitted: new Set(uncommitted.flat()),
     unreadable: new Map(reasons.flat()),
     dom0Home: await system.dom0Home(),
   };
@@ -33,12 +38,22 @@ async function whyUnreadable(
   return undefined;
 }
 
+async function hasUncommitted(system: QubesSystem, qube: Qube): Promise<boolean> {
+  for (const volume of savedVolumes(qube)) {
+    // It may just have been started.
+    if (await system.hasUncommitted(volume)) return !(await system.isRunning(qube.name));
+  }
+  return false;
+}
+
 /** The state of the system before a backup. */
 export interface BackupSources {
   readonly qubes: readonly Qube[];
   /** All VMs, including those that cannot be backed up. */
   readonly listed: readonly ListedQube[];
   readonly running: ReadonlySet<string>;
+  /** The names of halted VMs that have written something which is not in their saved state. */
+  readonly uncommitted: ReadonlySet<string>;
   /** Why the last saved state of a VM cannot be read, by its name. */
   readonly unreadable: ReadonlyMap<string, string>;
   readonly dom0Home: Dom0Home;

@@ -23,6 +23,8 @@ export interface BackupPlan {
   readonly dom0Home: Dom0Home | undefined;
   /** Every other VM of the system. */
   readonly leftOut: readonly LeftOut[];
+  /** Those of them that are halted, and have written something which is not in their saved state. */
+  readonly uncommitted: readonly string[];
   /** The names among `excludedIfThere` that no VM has. */
   readonly gone: readonly string[];
 }
@@ -56,6 +58,9 @@ export function planBackup(inventory: BackupSources, choices: BackupChoices): Ba
     qubes,
     dom0,
     dom0Home: withHome ? inventory.dom0Home : undefined,
+    uncommitted: qubes
+      .map(({ qube }) => qube.name)
+      .filter((name) => inventory.uncommitted.has(name)),
     leftOut: [...skipped, ...selected.leftOut],
     gone: choices.excludedIfThere.filter((name) => !known.has(name)),
   };

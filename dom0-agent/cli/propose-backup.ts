@@ -138,7 +138,17 @@ export async function agree(
     problems: doubt === undefined ? [] : [{ field: 'location', sentence: doubt }],
   });
   if (doubt !== undefined) report.warning(doubt);
+  if (plan.uncommitted.length > 0) report.warning(describeUncommitted(plan.uncommitted));
   if (yes !== true) await confirm('Back up?', signal);
+}
+
+/** A sentence about VMs that were not shut down, as when the power failed. */
+function describeUncommitted(names: readonly string[]): string {
+  const [they, them] = names.length === 1 ? ['it', 'it'] : ['they', 'them'];
+  return (
+    `Qubes has not saved what ${names.join(', ')} wrote when ${they} last ran, as after a power failure: that is not in ` +
+    `the backup; start ${them} and shut ${them} down to save it`
+  );
 }
 
 /** A sentence about backups that will be taken over if possible. */

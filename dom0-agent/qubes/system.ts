@@ -122,6 +122,11 @@ export interface QubesSystem {
    * @param isRunning whether its VM runs
    */
   whyUnreadable(volume: Volume, isRunning: boolean): Promise<string | undefined>;
+  /**
+   * Whether a halted VM has written something to a volume that is not in its saved state, as after a power failure. For
+   * planning: false for a pool that cannot be read.
+   */
+  hasUncommitted(volume: Volume): Promise<boolean>;
   /** Holds a volume's last saved state. Throws FailedError, naming the volume. */
   holdVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<HeldVolume>;
   /**

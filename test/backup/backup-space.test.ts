@@ -23,6 +23,7 @@ function estimate(usage: number | undefined, compressed: boolean, measuredHome?:
     qubes,
     listed: [],
     running: new Set<string>(),
+    uncommitted: new Set<string>(),
     unreadable: new Map<string, string>(),
     dom0Home: { user: 'user', path: '/home/user' },
   };

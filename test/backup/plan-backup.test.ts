@@ -34,6 +34,7 @@ function plan(
     qubes,
     listed: [{ name: 'far', className: 'RemoteVM', isRunning: true }],
     running: new Set(running),
+    uncommitted: new Set(),
     unreadable,
     dom0Home: { user: 'user', path: '/home/user' },
   };

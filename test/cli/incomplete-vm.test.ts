@@ -46,6 +46,23 @@ async function backUpBoth(dom0: Dom0): Promise<string> {
   return dom0.stored()[0] ?? '';
 }
 
+describe('a VM that was not shut down before a power failure', () => {
+  it('is backed up with a warning that what it wrote last is missing', async () => {
+    await using dom0 = await Dom0.make();
+    const image = dom0.image('work', 'private');
+    writeFileSync(image.replace(/\.img$/, '-dirty.img'), 'what it wrote last');
+    const backUp = () => dom0.coffer(['backup', '-y', '-d', STORAGE_VM, '.', 'work', 'dev-box']);
+    const run = await backUp();
+    expect(run, run.stderr).toMatchObject({ status: 0 });
+    expect(run.stderr.replaceAll('\n', ' ')).toMatch(
+      /Qubes has not saved what work wrote when it last ran, as after a power failure: that is not in the backup; start it/,
+    );
+    const work = dom0.qubesd.store.qubes.get('work') ?? expect.fail();
+    work.state = 'Running';
+    expect((await backUp()).stderr).not.toContain('Qubes has not saved');
+  });
+});
+
 describe('a VM without a saved state that changes while it is backed up', () => {
   it.each(EVENTS)('fails if it %s, while the others are stored', async (_, started, why) => {
     await using dom0 = await withChangingWork(started);

@@ -145,6 +145,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     ...qubeSettings(api, isR42),
 
     whyUnreadable: volumes.whyUnreadable,
+    hasUncommitted: volumes.hasUncommitted,
     holdVolume: volumes.hold,
     trackChanges: volumes.trackChanges,
     wasWrittenSince: volumes.wasWrittenSince,

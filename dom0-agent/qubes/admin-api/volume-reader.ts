@@ -70,6 +70,17 @@ export class VolumeReader {
     return `its volume ${volume.name} has no separate saved state (the pool ${volume.pool} keeps none)`;
   };
 
+  /** See `QubesSystem.hasUncommitted`. */
+  readonly hasUncommitted: QubesSystem['hasUncommitted'] = async ({ pool, vid }) => {
+    try {
+      return await (await this.#poolOf(pool).driver()).hasUncommitted(vid);
+    } catch (error) {
+      // The backup is refused, or fails, because of the pool.
+      if (error instanceof RefusedError || error instanceof AdminApiError) return false;
+      throw error;
+    }
+  };
+
   /** See `QubesSystem.trackChanges`. */
   readonly trackChanges: QubesSystem['trackChanges'] = async (options) => {
     const tracking = await trackChanges(

@@ -26,12 +26,13 @@ import { openFileReflinkPool } from '../pools/file-pool.ts';
 import { holdVolume, openHeldImage } from '../pools/held-image.ts';
 import { placedVolume, type VolumeDriver } from '../pools/pool-driver.ts';
 import { lineRunnerBehind, runnerBehind } from '../../../shared/run-program.ts';
+import { exists } from '../file-exists.ts';
 import { importImage } from './import-image.ts';
 import { FolderLayout } from './folder-layout.ts';
 import { FolderSettings } from './folder-settings.ts';
 import { DEFAULT_POOL, describeNewQube } from './new-qube.ts';
 import { qubesThatUse } from './property-rules.ts';
-import { exists, makeQubeFiles, removeQubeFiles, withSizes } from './qube-files.ts';
+import { makeQubeFiles, removeQubeFiles, withSizes } from './qube-files.ts';
 import { StoreFile } from './qubes-xml-file.ts';
 
 /**
@@ -134,6 +135,10 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
 
   whyUnreadable(volume: Volume, isRunning: boolean): Promise<string | undefined> {
     return Promise.resolve(isRunning ? whyUnsaved(volume) : undefined);
+  }
+
+  async hasUncommitted({ vid }: Volume): Promise<boolean> {
+    return await this.#driver().hasUncommitted(vid);
   }
 
   async holdVolume(qube: Qube, volume: Volume): Promise<HeldVolume> {

@@ -1,4 +1,4 @@
-import { access, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { FailedError, messageOf, RefusedError, systemCodeOf } from '../../../shared/errors.ts';
@@ -75,16 +75,6 @@ export async function writeQubeText(path: string, label: string, text: string): 
     await replaceFile(path, (file) => file.writeFile(text));
   } catch (error) {
     throw new FailedError(`${label} cannot be written: ${messageOf(error)}`);
-  }
-}
-
-export async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return false;
-    throw error;
   }
 }
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 
+import { exists } from '../file-exists.ts';
 import { type HoldFile, holdFile } from './held-file.ts';
 import {
   type IsRunning,
@@ -32,6 +33,7 @@ export function openFileReflinkPool(
             ...(await hold(imageOf(directory, volume), volume.label)),
             requireUnchanged: () => Promise.resolve(),
           },
+    hasUncommitted: (vid) => exists(join(directory, `${vid}-dirty.img`)).catch(() => false),
     removeStale: () => Promise.resolve(),
   };
 }
@@ -45,6 +47,7 @@ export function openFilePool(directory: string, isRunning: IsRunning): VolumeDri
     keepsSavedState: false,
     holds: () => false,
     open: (volume) => openHalted(directory, volume, isRunning),
+    hasUncommitted: () => Promise.resolve(false),
     removeStale: () => Promise.resolve(),
   };
 }

@@ -7,6 +7,7 @@ import {
   requireHalted,
   type VolumeDriver,
 } from './pool-driver.ts';
+import { exists } from '../file-exists.ts';
 import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 import type { RunProgram } from '../../../shared/run-program.ts';
 
@@ -74,6 +75,9 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
         },
       };
     },
+
+    // As qubesd finds it: ThinVolume in qubes/storage/lvm.py of qubes-core-admin.
+    hasUncommitted: (vid) => exists(join(devices, `${vid}-snap`)).catch(() => false),
 
     async removeStale() {
       const listed = await runAsRoot('lvm', [

@@ -41,6 +41,14 @@ export interface VolumeDriver {
   holds(volume: PlacedVolume): boolean;
   /** Opens a volume's last committed content, as a snapshot where the pool can. Throws FailedError. */
   open(volume: PlacedVolume): Promise<OpenedVolume>;
+  /**
+   * Whether Qubes keeps what a halted VM has written apart from the committed content that `open` opens: it could not
+   * commit that when the VM stopped, as after a power failure. It does when the VM is next started and stopped. False if
+   * that cannot be seen.
+   *
+   * @param vid the volume's id in the pool
+   */
+  hasUncommitted(vid: string): Promise<boolean>;
   /** Removes what killed coffer processes have left in the pool. */
   removeStale(): Promise<void>;
 }

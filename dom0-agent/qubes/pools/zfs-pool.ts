@@ -88,6 +88,9 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
       }
     },
 
+    // It is in the volume itself, which is read while the VM is halted.
+    hasUncommitted: () => Promise.resolve(false),
+
     async removeStale() {
       const args = ['list', '-H', '-o', `name,${OWNER}`, '-t', 'volume,snapshot', '-r', container];
       const listed = (await zfs(...args)).split('\n').map((line) => line.split('\t'));

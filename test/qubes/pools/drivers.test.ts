@@ -94,6 +94,16 @@ describe('file pools', () => {
     await expect(reflink.open(volume('gone'))).rejects.toThrow(/private of work has no committed/);
   });
 
+  it('of the kind "file-reflink" show that a VM did not commit what it wrote', async () => {
+    const surroundings = { runAsRoot: nothing.run, isRunning: halted };
+    const open = (driver: string) =>
+      openPool('p', settings(`driver=${driver} dir_path=${devices}`), surroundings);
+    writeFileSync(join(devices, 'v-dirty.img'), '');
+    const found = ['v', 'w'].map((vid) => open('file-reflink').hasUncommitted(vid));
+    expect(await Promise.all(found)).toEqual([true, false]);
+    expect(await open('file').hasUncommitted('v')).toBe(false);
+  });
+
   it('of the kind "file" cannot be read while the VM is running', async () => {
     const surroundings = { runAsRoot: nothing.run, isRunning: running };
     const settingsOfReflink = settings(`driver=file-reflink dir_path=${devices}`);
@@ -155,6 +165,14 @@ describe('lvm_thin', () => {
     ]);
     await opened[Symbol.asyncDispose]();
     expect(commands.ran.at(-1)).toBe(`lvm lvremove --force -- ${snapshot}`);
+  });
+
+  it('shows that a VM did not commit what it wrote', async () => {
+    mkdirSync(join(devices, 'qubes_dom0'));
+    writeFileSync(join(devices, 'qubes_dom0/vm-work-private-snap'), '');
+    const pool = open(new Commands());
+    expect(await pool.hasUncommitted('qubes_dom0/vm-work-private')).toBe(true);
+    expect(await pool.hasUncommitted('qubes_dom0/vm-mail-private')).toBe(false);
   });
 
   it('leaves nothing behind if the snapshot cannot be activated', async () => {
