@@ -73,28 +73,33 @@ export class World implements Setting, AsyncDisposable {
     return directory;
   }
 
-  /** The path of a backup of all VMs of such a system, outside of it. */
+  /** A directory with the files of a backup of all VMs of such a system; the one to name is called `backup`. */
   async backup(
     name: string,
     images: Readonly<Record<string, string>>,
     options: readonly string[],
   ): Promise<string> {
-    const path = this.place(`${name}.backup`);
-    await this.#once(path, async () => {
+    const directory = this.place(`${name}.backup`);
+    await this.#once(directory, async () => {
       const system = await this.system(name, images);
       await measure(cofferBackup(this, system, Object.keys(images), options));
-      const [made = ''] = await readdir(join(system, BACKUPS));
-      await link(join(system, BACKUPS, made), path);
+      await mkdir(directory);
+      for (const file of await readdir(join(system, BACKUPS))) {
+        const isData = file.startsWith('qubes-data-');
+        await link(join(system, BACKUPS, file), join(directory, isData ? file : 'backup'));
+      }
       await this.removeBackups(system);
     });
-    return path;
+    return directory;
   }
 
-  /** Makes a new, empty system in `directory`, with the backup at `path` in its storage VM. */
-  async systemToRestoreInto(directory: string, path: string): Promise<void> {
+  /** Makes a new, empty system in `directory`, with the files of a backup in its storage VM. */
+  async systemToRestoreInto(directory: string, backup: string): Promise<void> {
     await rm(directory, { recursive: true, force: true });
     await makeSystem(directory);
-    await link(path, join(directory, BACKUPS, 'backup'));
+    for (const file of await readdir(backup)) {
+      await link(join(backup, file), join(directory, BACKUPS, file));
+    }
   }
 
   /** Registers a function that is called before everything is removed. */
