@@ -14,7 +14,7 @@ const USAGE = `Usage: npm run bench -- [OPTION...]
 
   --runs N          run every job of a row N times (5)
   --only REGEXP     only the rows whose names match; "stages" is one of them
-  --directory DIR   make the data in DIR, which needs 20 GiB (the directory for temporary files)
+  --directory DIR   make the data in DIR, which needs 40 GiB (the directory for temporary files)
   --write           put the tables into docs/performance.md
   --list            print the names of the rows
 `;

@@ -1,19 +1,17 @@
 import { mkdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { measure } from './measure.ts';
-import { isInstalled } from './other-tools.ts';
 import type { ReflinkPool } from './reflink-pool.ts';
 import type { Job } from './row.ts';
 
 /**
- * Makes a first backup of these volumes with Wyng, if it is installed; returns a job for further backups. Wyng finds
- * what has changed by what the file system shares with a snapshot, which must be Btrfs.
+ * Makes a first backup of these volumes with Wyng; returns a job for further backups. Wyng finds what has changed by what
+ * the file system, which must be Btrfs, shares with a snapshot.
  */
 export async function repeatedWyng(
   { mounted, system }: ReflinkPool,
   qubes: readonly string[],
-): Promise<Job[]> {
-  if (!isInstalled('wyng')) return [];
+): Promise<Job> {
   const directory = join(mounted, 'others');
   await mkdir(directory, { recursive: true });
   // Otherwise, Wyng remembers the key for five minutes, and leaves metadata in /var.
@@ -26,5 +24,5 @@ export async function repeatedWyng(
   );
   const command = { argv: [...wyng, `--local=${mounted}`, 'send', ...volumes] };
   await measure(command);
-  return [{ name: 'wyng', command }];
+  return { name: 'wyng', command };
 }
