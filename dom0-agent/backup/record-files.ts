@@ -19,9 +19,12 @@ const LARGEST_RECORD = 4 * MiB;
 /** A file of the record cannot be read, or holds no record. */
 class DamagedRecordError extends FailedError {}
 
+/** This user may not read a file of the record, which may be in order. */
+class DeniedRecordError extends FailedError {}
+
 /**
- * The records of all files together. A file that is missing, or that this user may not read, is skipped; a damaged one
- * is reported to `warn`.
+ * The records of all files together. A file that is missing is skipped; one that is damaged, or that this user may not
+ * read, is reported to `warn`.
  */
 export async function readRecord(
   { own, others }: RecordFiles,
@@ -32,6 +35,10 @@ export async function readRecord(
     try {
       record = mergeRecords(record, await readRecordFile(file));
     } catch (error) {
+      if (error instanceof DeniedRecordError) {
+        warn(`${error.message}: backups that only it tells of are not known`);
+        continue;
+      }
       if (!(error instanceof DamagedRecordError)) throw error;
       warn(`${error.message}: what it said about backups is lost`);
     }
@@ -76,7 +83,9 @@ async function readRecordFile(file: string): Promise<BackupRecord> {
   try {
     handle = await open(file);
   } catch (error) {
-    if (['ENOENT', 'EACCES', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return new Map();
+    const code = systemCodeOf(error) ?? '';
+    if (['ENOENT', 'ENOTDIR'].includes(code)) return new Map();
+    if (code === 'EACCES') throw new DeniedRecordError(describeUnreadable(file, error));
     throw unreadable(file, error);
   }
   try {
@@ -97,8 +106,9 @@ function damaged(file: string): DamagedRecordError {
 }
 
 function unreadable(file: string, error: unknown): DamagedRecordError {
-  return new DamagedRecordError(
-    `the record of backups, ${file}, cannot be read: ${reasonOf(error)}`,
-    { cause: error },
-  );
+  return new DamagedRecordError(describeUnreadable(file, error), { cause: error });
+}
+
+function describeUnreadable(file: string, error: unknown): string {
+  return `the record of backups, ${file}, cannot be read: ${reasonOf(error)}`;
 }

@@ -1,11 +1,17 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   type LastBackup,
   formatRecord,
   mergeRecords,
   parseRecord,
 } from '../../dom0-agent/backup/backup-record.ts';
+
+import { readRecord } from '../../dom0-agent/backup/record-files.ts';
+import { otherUser } from '../other-user.ts';
 
 const time = fc.integer({ min: 0, max: 1e11 - 1 });
 const check = fc.record({ at: time, result: fc.constantFrom('verified', 'damaged') });
@@ -81,4 +87,24 @@ describe('the record of backups', () => {
       expect(merged.get('work')).toBe(expected);
     }
   });
+});
+
+it('a record that this user may not read is reported, since backups may seem not to have been made', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-record-'));
+  chmodSync(directory, 0o755);
+  const ofRoot = join(directory, 'root', 'backups.json');
+  mkdirSync(join(directory, 'root'));
+  writeFileSync(ofRoot, formatRecord(new Map([['work', { created: 1, location: 'usb:/a' }]])));
+  chmodSync(join(directory, 'root'), otherUser.uid === undefined ? 0 : 0o700);
+  process.seteuid?.(otherUser.uid ?? process.geteuid?.() ?? 0);
+  onTestFinished(() => {
+    if (otherUser.uid !== undefined) process.seteuid?.(0);
+    chmodSync(join(directory, 'root'), 0o700);
+    rmSync(directory, { recursive: true });
+  });
+  const warnings: string[] = [];
+  const files = { own: join(directory, 'own', 'backups.json'), others: [ofRoot] };
+  const record = await readRecord(files, (text) => warnings.push(text));
+  expect(record.size).toBe(0);
+  expect(warnings.join()).toMatch(/root\/backups\.json, cannot be read: permission was denied/);
 });
