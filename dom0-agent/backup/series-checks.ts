@@ -9,9 +9,9 @@ const SHARE = 1 / 30;
 /**
  * The files that were checked longest ago, about a thirtieth of all bytes; those that were never checked come first.
  */
-export function checkedLongestAgo(files: readonly SeriesFile[]): SeriesFile[] {
+export function checkedLongestAgo(files: readonly SeriesFile[], now: Date): SeriesFile[] {
   const all = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  const due = files.toSorted((one, other) => lastCheck(one) - lastCheck(other));
+  const due = files.toSorted((one, other) => lastCheck(one, now) - lastCheck(other, now));
   const chosen: SeriesFile[] = [];
   let bytes = 0;
   for (const file of due) {
@@ -26,8 +26,8 @@ export function checkedLongestAgo(files: readonly SeriesFile[]): SeriesFile[] {
  * Since when, in seconds since 1970, every file of the series has been checked at least once; undefined if some were
  * never checked.
  */
-export function allCheckedSince({ files }: SeriesState): number | undefined {
-  const oldest = Math.min(...files.map(lastCheck));
+export function allCheckedSince({ files }: SeriesState, now: Date): number | undefined {
+  const oldest = Math.min(...files.map((file) => lastCheck(file, now)));
   return Number.isFinite(oldest) && oldest > 0 ? oldest : undefined;
 }
 
@@ -62,6 +62,7 @@ export async function noteFileChecks(
   await store.whileLocked(place, note, patience);
 }
 
-function lastCheck({ check }: SeriesFile): number {
-  return check?.at ?? 0;
+/** 0: it was never checked, or nobody knows when, since the clock was ahead. */
+function lastCheck({ check }: SeriesFile, now: Date): number {
+  return check === undefined || 1000 * check.at > now.getTime() ? 0 : check.at;
 }

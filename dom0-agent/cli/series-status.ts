@@ -34,7 +34,7 @@ export function seriesStatus(
     const age = now.getTime() - timeOf(newest?.made ?? 0).getTime();
     return {
       ...{ state, newest, age, isDue: age > days * DAY || age < -DAY },
-      checkedSince: allCheckedSince(state),
+      checkedSince: allCheckedSince(state, now),
       damaged: state.files.filter(({ check }) => check?.result === 'damaged'),
     };
   });

@@ -45,7 +45,7 @@ export async function verifySeries(
       `dom0 does not know this series${what}, nor when it was checked: use --all, or coffer adopt`,
     );
   }
-  const meant = which === 'all' ? known : checkedLongestAgo(known);
+  const meant = which === 'all' ? known : checkedLongestAgo(known, new Date());
   const only = which === 'all' ? undefined : new Set(meant.map(({ backupId }) => backupId));
   const begun = Date.now();
   let bytes = 0;

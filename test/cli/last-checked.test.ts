@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
+import { withPreloaded } from '../test-run.ts';
 import { Box, type Run } from './box.ts';
 import { type Told, lastEvent } from './events.ts';
 
@@ -64,6 +65,19 @@ describe('the last check of a file of a series', () => {
       read.push(...names(rolled));
     }
     expect(read.sort()).toEqual(all);
+    expect(series(box)['checkedSince']).not.toBeNull();
+  });
+
+  it('does not count if it was in the future: the clock was wrong, and verify --rolling reads the file', async () => {
+    const box = await Box.full();
+    const clock = withPreloaded(new URL('fixed-clock.cjs', import.meta.url).pathname);
+    const ahead = { NODE_OPTIONS: clock, FIXED_CLOCK: '2099-01-01T12:00:00Z', TZ: 'UTC' };
+    const words = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups'];
+    expect(box.coffer(words, '', ahead)).toMatchObject({ status: 0 });
+    box.goOn(['--full']);
+    expect(series(box)['checkedSince']).toBeNull();
+    const rolled = coffer(box, 'verify', '--rolling', 'backups');
+    expect(names(rolled)).toEqual(['qubes-backup-2099-01-01T120000']);
     expect(series(box)['checkedSince']).not.toBeNull();
   });
 
