@@ -63,11 +63,16 @@ export class SeriesStore {
   }
 
   /**
-   * The series at a place of which at least one file is there; the one that was continued last comes first. Series
-   * without a file there may be on another disk that was mounted at the same place.
+   * The series at a place of which at least one file is there; the one that was continued last comes first. One whose
+   * last file is dated in the future comes last: the clock was wrong. Series without a file there may be on another disk
+   * that was mounted at the same place.
    */
   async at(place: string, isThere: (file: SeriesFile) => boolean): Promise<SeriesState[]> {
-    const newest = (state: SeriesState): number => state.files.at(-1)?.made ?? 0;
+    const now = Date.now();
+    const newest = (state: SeriesState): number => {
+      const { made = 0 } = state.files.at(-1) ?? {};
+      return 1000 * made > now ? 0 : made;
+    };
     const there = (await this.all()).filter(
       (state) => state.place === place && state.files.some(isThere),
     );

@@ -122,6 +122,16 @@ describe('backups in one directory', () => {
     expect(readdirSync(box.backups)).toHaveLength(1);
   });
 
+  it('continue the newest series, even if the clock was ahead when another one was continued', async () => {
+    const box = await Box.full(undefined, 'dom0');
+    const clock = withPreloaded(new URL('fixed-clock.cjs', import.meta.url).pathname);
+    const ahead = { NODE_OPTIONS: clock, FIXED_CLOCK: '2099-01-01T12:00:00Z' };
+    const words = ['backup', ...box.secret, '-y', 'backups'];
+    expect(box.coffer(words, '', ahead)).toMatchObject({ status: 0 });
+    const [card = ''] = /series \w{8}/.exec(box.loud([...words, '--new-series']).stdout) ?? [];
+    expect(box.loud(words).stdout).toContain(`${card}, number 2, `);
+  }, 60_000);
+
   it('need no other with --full or --new-series', async () => {
     const box = await Box.full(undefined, 'dom0');
     box.goOn();
