@@ -13,7 +13,8 @@ export interface StoredBackup extends DatedBackup {
 
 /**
  * The backups among the files of a series, with the VMs and the paths of dom0 that they contain. A VM that is incomplete
- * in a backup does not count: such a backup must not displace the last complete one. Throws DamagedError.
+ * in a backup does not count: such a backup must not displace the last complete one. One that only this version cannot
+ * restore does, as another version may. Throws DamagedError.
  */
 export async function storedBackups(files: readonly FileOfSeries[]): Promise<StoredBackup[]> {
   const backups: StoredBackup[] = [];
@@ -31,7 +32,7 @@ export async function storedBackups(files: readonly FileOfSeries[]): Promise<Sto
 
 async function subjectsOf({ file }: FileOfSeries): Promise<string[]> {
   const xml = await wholeOf(file.contentOf(QUBES_XML), LARGEST_QUBES_XML, QUBES_XML);
-  const { qubes, dom0Home, dom0Paths } = readContents(xml.toString('utf8'), file.opened.header);
+  const { qubes, unusable, dom0Home, dom0Paths } = readContents(xml.toString('utf8'), file.opened.header);
   const incomplete = new Set(
     file.manifest.files
       .map(({ path }) => parseArchivedPath(path))
@@ -39,8 +40,10 @@ async function subjectsOf({ file }: FileOfSeries): Promise<string[]> {
       .map(({ directory }) => directory),
   );
   const whole = qubes.filter(({ directory }) => !incomplete.has(directory));
+  const others = unusable.filter(({ directory = '' }) => !incomplete.has(directory));
   return [
     ...whole.map(({ qube }) => qube.name),
+    ...others.map(({ name }) => printable(name)),
     ...(dom0Home === undefined ? [] : ['dom0']),
     ...(dom0Paths?.paths ?? []).map((path) => `dom0:${printable(path)}`),
   ];

@@ -46,6 +46,18 @@ describe('a prune', () => {
     expect(series.bytes).toBeLessThan(before);
   });
 
+  it('keeps the last backup of a VM that this version of coffer cannot restore', async () => {
+    using series = new SeriesOnDisk();
+    const ofLaterVersion = (xml: string): string => xml.replace('class="AppVM"', 'class="LaterVM"');
+    await series.backUp({ [HOME]: volume('abcd') }, {}, { vm5: 'work' }, [], ofLaterVersion);
+    await series.backUp({ [NEW]: volume('efgh') }, {}, { vm6: 'dev-box' });
+    const { verdicts } = await series.plan({ last: 1 });
+    expect(verdicts.map(({ backup, reasons }) => [backup.subjects, reasons])).toEqual([
+      [['work'], ['last']],
+      [['dev-box'], ['last']],
+    ]);
+  });
+
   it('changes nothing if there is nothing to forget', async () => {
     using series = await fiveDays();
     const files = series.files;

@@ -42,12 +42,14 @@ export class SeriesOnDisk {
    * Makes the next backup, of VMs by the names of their directories. Returns its file name.
    *
    * @param paths of dom0's configuration
+   * @param edit changes the list of VMs
    */
   async backUp(
     volumes: Readonly<Record<string, Buffer>>,
     options: SeriesOptions = {},
     names: Readonly<Record<string, string>> = { vm5: 'work' },
     paths: readonly string[] = [],
+    edit = (qubesXml: string): string => qubesXml,
   ): Promise<string> {
     const qubes = Object.entries(names).map(([directory, name]) => ({
       ...{ qube: qubeCalled(name), directory, size: 1 },
@@ -57,7 +59,7 @@ export class SeriesOnDisk {
     const dom0Paths =
       paths.length === 0 ? undefined : { directory: 'dom0-home/paths', paths, size: 1 };
     const xml = backupQubesXml({ created, ...dom0, dom0Paths, qubes });
-    const contents = { 'qubes.xml': Buffer.from(xml), ...volumes };
+    const contents = { 'qubes.xml': Buffer.from(edit(xml)), ...volumes };
     const { bytes } = await this.maker.backup(contents, options);
     const name = `day-${this.held.size + 1}`;
     writeFileSync(path.join(this.directory, name), bytes);
