@@ -55,7 +55,6 @@ export async function verifySeries(
     ...file,
     damages: [...file.damages, ...volumesInWords(file, backup)],
   }));
-  await noteChecked(opened, backup, [...found, ...spoiled], report, signal);
   const seconds = (Date.now() - begun) / 1000;
   const damaged = files.filter(({ damages }) => damages.length > 0);
   for (const { name, damages } of damaged) {
@@ -78,9 +77,14 @@ export async function verifySeries(
   report.say(
     damaged.length === 0
       ? `Verified: ${files.length} of ${countOf(total, 'file')} of the series, authentic and complete, ${seconds.toFixed(1)} s.`
-      : `The series is damaged: in ${damaged.length} of ${files.length} files. The warnings say which VMs of which backups are lost; the next ` +
-          'backup stores again what is still needed of these files.',
+      : `The series is damaged: in ${damaged.length} of ${files.length} files. The warnings say which VMs of which backups are lost` +
+          // Nothing is recorded, and so nothing stored again, unless dom0 knows these files.
+          (known.length === 0
+            ? '.'
+            : '; the next backup stores again what is still needed of these files.'),
   );
+  // Last, since it may have to wait for a backup.
+  await noteChecked(opened, backup, [...found, ...spoiled], report, signal);
   const exitStatus = damaged.length === 0 ? ExitStatus.done : ExitStatus.damaged;
   report.result({
     ok: exitStatus === ExitStatus.done,

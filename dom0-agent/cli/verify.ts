@@ -64,7 +64,6 @@ export async function verifyCommand(
   await noteCheck(opened.recordFiles, checkedBackup, outcomes, report);
   const isAll = chosen.length === 0 && flags.exclude === undefined;
   const found = isAll ? fileFound(backup, outcomes) : undefined;
-  if (found) await noteChecked(opened, backup, [found], report, signal);
   const seconds = (Date.now() - begun) / 1000;
   const exitStatus = statusOf(outcomes);
   report.say(formatOutcomes(outcomes));
@@ -73,6 +72,8 @@ export async function verifyCommand(
       ? describeDamage(outcomes)
       : `${describeVerified(reader.header)}, ${seconds.toFixed(1)} s.${exceptIncomplete(outcomes)}`,
   );
+  // Last, since it may have to wait for a backup.
+  if (found) await noteChecked(opened, backup, [found], report, signal);
   report.result({
     ok: exitStatus === ExitStatus.done,
     exitStatus,

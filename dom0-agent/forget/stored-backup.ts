@@ -32,7 +32,10 @@ export async function storedBackups(files: readonly FileOfSeries[]): Promise<Sto
 
 async function subjectsOf({ file }: FileOfSeries): Promise<string[]> {
   const xml = await wholeOf(file.contentOf(QUBES_XML), LARGEST_QUBES_XML, QUBES_XML);
-  const { qubes, unusable, dom0Home, dom0Paths } = readContents(xml.toString('utf8'), file.opened.header);
+  const { qubes, unusable, dom0Home, dom0Paths } = readContents(
+    xml.toString('utf8'),
+    file.opened.header,
+  );
   const incomplete = new Set(
     file.manifest.files
       .map(({ path }) => parseArchivedPath(path))

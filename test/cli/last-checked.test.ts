@@ -1,11 +1,17 @@
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
+import { newOwnerName } from '../../dom0-agent/qubes/owner-names.ts';
+import { eventually } from '../eventually.ts';
 import { withPreloaded } from '../test-run.ts';
 import { Box, type Run } from './box.ts';
 import { type Told, lastEvent } from './events.ts';
+
+const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 
 interface Check {
   readonly at: string;
@@ -101,6 +107,29 @@ describe('the last check of a file of a series', () => {
     expect(new Set(lines).size).toBe(2);
     const newest = box.loud(['list', '-d', 'usb', ...box.secret, 'backups']).stdout;
     expect(newest.match(/^The newest backup of its series: series /gm)).toHaveLength(2);
+  });
+
+  it('is recorded after the result was shown, as that may have to wait for a backup', async () => {
+    const box = await Box.full();
+    const backup = box.goOn();
+    const lock = createHash('sha256').update(`usb:${box.backups}`).digest('hex').slice(0, 16);
+    // This process has the lock, as a backup would.
+    const path = join(box.directory, 'dom0-state/series', `.${lock}.lock`);
+    symlinkSync(await newOwnerName(), path);
+    for (const words of [[backup], ['--all', 'backups']]) {
+      const own = ['--system', box.directory, '-d', 'usb', ...box.secret];
+      const run = spawn(COFFER, ['verify', ...own, ...words], { cwd: join(box.backups, '..') });
+      const ended = once(run, 'close');
+      let shown = '';
+      run.stdout.on('data', (text: Buffer) => (shown += text.toString()));
+      let told = '';
+      run.stderr.on('data', (text: Buffer) => (told += text.toString()));
+      await eventually(() => told.includes('waiting for a backup'), 'it waits');
+      run.kill('SIGINT');
+      expect((await ended)[0]).toBe(130);
+      expect(shown).toContain('Verified: ');
+    }
+    rmSync(path);
   });
 
   it('may be impossible to record, which verify says after it has verified everything', async () => {
