@@ -1091,13 +1091,20 @@ plan_volume() {
     function is_number(text) { return text ~ /^(0|[1-9][0-9]*)$/ && length(text) < 16 }
     function ones(text) { return gsub(/1/, "", text) }
     BEGIN { OFMT = CONVFMT = "%.0f" }
+    # Whether the part in row `place` has all of these chunks.
+    function has(place, offset, count) {
+      if (mask[place] == "-") return offset + count <= chunks[place]
+      return ones(substr(mask[place], offset + 1, count)) == count
+    }
     FILENAME != map {
-      # If a part is in two files, the one that has more of its chunks is used.
-      if (($1 " " $2) in row && chunks[row[$1 " " $2]] >= $8 + 0) next
-      row[$1 " " $2] = ++rows
-      data[rows] = $0
+      data[++rows] = $0
       chunks[rows] = $8 + 0
       mask[rows] = $NF
+      # A part may be in several files, each with other chunks of it.
+      if (($1 " " $2) in row) {
+        for (place = row[$1 " " $2]; place in next_row; place = next_row[place]);
+        next_row[place] = rows
+      } else row[$1 " " $2] = rows
       next
     }
     FNR == 1 { if ($0 != "coffer-1 map") bad(); next }
@@ -1119,12 +1126,13 @@ plan_volume() {
         next
       }
       place = row[id[$4] " " $5]
-      from = $6
-      if (mask[place] != "-") {
-        if (ones(substr(mask[place], $6 + 1, $3)) != $3) { missing = id[$4]; next }
-        from = ones(substr(mask[place], 1, $6))
+      while (!has(place, $6, $3) && place in next_row) place = next_row[place]
+      if (!has(place, $6, $3)) {
+        if (mask[place] == "-") bad()
+        missing = id[$4]
+        next
       }
-      if (from + $3 > chunks[place]) bad()
+      from = mask[place] == "-" ? $6 : ones(substr(mask[place], 1, $6))
       # A list for each part, as there may be a million runs in one, and texts that grow would take hours.
       run[++runs] = "run " $2 " " $3 " " from
       if (place in first_run) next_run[last_run[place]] = runs
