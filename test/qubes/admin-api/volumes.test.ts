@@ -134,7 +134,7 @@ describe('opening a volume', () => {
       readVolume,
     });
     expect(await contentOf(system, 'work')).toBe('only for root');
-    const holding = expect.stringMatching(/^bash -c/) as string;
+    const holding = expect.stringMatching(/^bash --norc -c/) as string;
     const asked = /^(\S+) (\S+) \/proc\/\d+\/fd\/\d+ the volume private of work$/;
     const [first, ...script] = sudo.log().trimEnd().split('\n');
     expect(first).toEqual(holding);
