@@ -69,7 +69,7 @@ it('a program has ended even if it left a process in the background', async () =
 });
 
 it('a program is killed when it is disposed of or its signal is aborted', async () => {
-  const disposed = sh('trap "" TERM; echo; exec sleep 600');
+  const disposed = sh('trap "" TERM PIPE; echo; exec sleep 600');
   await disposed[Symbol.asyncDispose]();
   expect((await disposed.ended).signal).toBe('SIGKILL');
   const controller = new AbortController();
