@@ -57,7 +57,8 @@ describe('an interrupted backup', () => {
     const { status, stderr } = await interrupt(box, ['backup', ...where, 'backups'], partial);
     expect(status).toBe(130);
     expect(stderr).toMatch(/interrupted by SIGINT: the unfinished backup is discarded$/m);
-    expect(readdirSync(box.backups)).toEqual([]);
+    // Of an agent that had only just created the file, the cleanup process may still be at it.
+    await eventually(() => readdirSync(box.backups).length === 0, 'the end of the unfinished file');
   });
 
   it('to a command makes no claim about what the command has written', async () => {
