@@ -7,6 +7,7 @@ import { ProtocolError } from '../protocol/protocol-error.ts';
 import { untilAborted } from '../protocol/timeout.ts';
 import type { Space } from '../shared/space.ts';
 import type { LocalSink } from '../storage/local-streams.ts';
+import { stopCommands } from '../storage/shell-command.ts';
 import { StorageFailure } from '../storage/storage-failure.ts';
 
 interface Received {
@@ -29,14 +30,25 @@ interface Receiving {
 }
 
 /**
- * Waits for a target to be opened, unless the channel is closed, or is used too early: a command may take forever.
+ * Waits for a target to be opened, unless the channel is closed, or is used too early: a command may take forever. It is
+ * then stopped, and a file that has just been created is removed.
  *
  * @param first the first message after the request
  */
-export function untilClosed<T>(opening: Promise<T>, first: Promise<Message>): Promise<T> {
+export async function untilClosed<T extends { readonly target: LocalSink }>(
+  opening: Promise<T>,
+  first: Promise<Message>,
+): Promise<T> {
   const closed = new AbortController();
   first.catch((error: unknown) => closed.abort(error));
-  return untilAborted(opening, closed.signal);
+  try {
+    return await untilAborted(opening, closed.signal);
+  } catch (error) {
+    await stopCommands();
+    const [opened] = await Promise.allSettled([opening]);
+    if (opened.status === 'fulfilled') await opened.value.target[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /**
