@@ -23,7 +23,7 @@ export interface BackupPlan {
   readonly dom0Home: Dom0Home | undefined;
   /** Every other VM of the system. */
   readonly leftOut: readonly LeftOut[];
-  /** Those of them that are halted, and have written something which is not in their saved state. */
+  /** The names of those VMs in it that are halted, and have written something which is not in their saved state. */
   readonly uncommitted: readonly string[];
   /** The names among `excludedIfThere` that no VM has. */
   readonly gone: readonly string[];

@@ -111,8 +111,8 @@ function volumesInWords({ volumes, qubesXml }: CheckedFile, { reader }: OpenedBa
 }
 
 /**
- * Notes when files of a backup's series were checked, and the results. If several files claim the same id, and one of them is intact, that
- * is the result: a forged copy does not make it damaged.
+ * Notes when files of a backup's series were checked, and the results. If several files claim the same id, and one of
+ * them is intact, that is the result: a forged copy does not make it damaged.
  */
 export async function noteChecked(
   { seriesDirectory }: OpenedSystem,

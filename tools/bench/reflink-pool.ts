@@ -19,7 +19,7 @@ export type ReflinkFileSystem = keyof typeof MAKERS;
 
 /** A system on a file system of its own, on a loop device: its volumes share blocks, as in a pool `file-reflink`. */
 export interface ReflinkPool {
-  /** Where the file system is mounted. */
+  /** A directory on the file system; on Btrfs a subvolume, as Wyng requires. */
   readonly mounted: string;
   readonly system: string;
 }
@@ -30,15 +30,18 @@ export async function makeReflinkPool(
   qubes: readonly string[],
   fileSystem: ReflinkFileSystem,
 ): Promise<ReflinkPool> {
-  const mounted = world.place(fileSystem);
+  const root = world.place(fileSystem);
+  const mounted = join(root, 'pool');
   const disk = world.place(`${fileSystem}.disk`);
-  await mkdir(mounted);
+  await mkdir(root);
   await writeFile(disk, '');
   await truncate(disk, SIZE);
   const [program, ...options] = MAKERS[fileSystem];
   run(program, ...options, disk);
-  run('mount', '-o', 'loop', disk, mounted);
-  world.atEnd(() => run('umount', mounted));
+  run('mount', '-o', 'loop', disk, root);
+  world.atEnd(() => run('umount', root));
+  if (fileSystem === 'btrfs') run('btrfs', '-q', 'subvolume', 'create', mounted);
+  else await mkdir(mounted);
   const whole = join(mounted, 'whole.img');
   await makeMixture(whole, 'whole', 1e9);
   const images = new Map<string, string>();

@@ -13,9 +13,10 @@ export async function repeatedWyng(
   qubes: readonly string[],
 ): Promise<Job> {
   const directory = join(mounted, 'others');
-  await mkdir(directory, { recursive: true });
+  const metadata = join(directory, 'wyng-meta');
+  await mkdir(metadata, { recursive: true });
   // Otherwise, Wyng remembers the key for five minutes, and leaves metadata in /var.
-  const apart = ['--authmin=0', `--meta-dir=${join(directory, 'wyng-meta')}`];
+  const apart = ['--authmin=0', `--meta-dir=${metadata}`];
   const common = ['--unattended', `--dest=file:${join(directory, 'wyng')}`, ...apart];
   const wyng = ['wyng', ...common, '--passcmd=echo benchmark benchmark'];
   await measure({ argv: [...wyng, 'arch-init'] });
